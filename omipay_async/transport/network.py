@@ -186,7 +186,7 @@ async def open_socket(addresses: list[Address]) -> tuple[socket.socket, Address]
         OSError: no address answers: of several failures the first one.
     """
     if len(addresses) == 1:
-        return await _connected(addresses[0]), addresses[0]
+        return await _connected(addresses[0])
     return await _race(addresses)
 
 
@@ -208,7 +208,7 @@ def _alternating(addresses: list[Address]) -> list[Address]:
     return [address for one in rounds for address in one if address is not None]
 
 
-async def _connected(address: Address) -> socket.socket:
+async def _connected(address: Address) -> tuple[socket.socket, Address]:
     # The protocol is given because asyncio sets TCP_NODELAY only then.
     sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -219,27 +219,23 @@ async def _connected(address: Address) -> socket.socket:
     except BaseException:
         sock.close()
         raise
-    return sock
+    return sock, address
 
 
 async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
     failures: list[BaseException] = []
-    tried: dict[asyncio.Task[socket.socket], Address] = {}
-    tries: set[asyncio.Task[socket.socket]] = set()
+    tries: set[asyncio.Task[tuple[socket.socket, Address]]] = set()
     waiting = list(reversed(addresses))
     try:
         while waiting or tries:
             if waiting:
-                address = waiting.pop()
-                latest = asyncio.create_task(_connected(address))
-                tried[latest] = address
-                tries.add(latest)
+                tries.add(asyncio.create_task(_connected(waiting.pop())))
             delay = _NEXT_ADDRESS_S if waiting else None
             done, tries = await asyncio.wait(tries, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             connected = [ended for ended in done if ended.exception() is None]
             if connected:
                 tries.update(connected[1:])  # those that have connected at the same moment are not used
-                return connected[0].result(), tried[connected[0]]
+                return connected[0].result()
             failures += filter(None, (ended.exception() for ended in done))
     finally:
         for unused in tries:
@@ -248,7 +244,8 @@ async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
     raise failures[0]
 
 
-def _close_late(unused: asyncio.Task[socket.socket]) -> None:
+def _close_late(unused: asyncio.Task[tuple[socket.socket, Address]]) -> None:
     # It may have connected at the same moment as another one, or as the caller was cancelled.
     if not unused.cancelled() and unused.exception() is None:
-        unused.result().close()
+        sock, _ = unused.result()
+        sock.close()

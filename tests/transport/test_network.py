@@ -190,14 +190,14 @@ async def test_an_address_that_is_silent_costs_a_quarter_of_a_second(
 
 
 async def test_an_address_that_refuses_costs_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one is tried at once. If all refuse, nothing was sent."""
+    """The next one is tried at once. If all fail, nothing was sent, and the error is that of the first one."""
     monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 60)
     with refusing_port() as port:
         refused = ("127.0.0.1", port.getsockname()[1])
         resolves_to(monkeypatch, refused, ("127.0.0.1", gateway.port))
         async with open_session(gateway, **FIRST_TRY) as omipay:
             await scan(omipay, "A-1")
-            resolves_to(monkeypatch, refused, refused)
+            resolves_to(monkeypatch, refused, ("255.255.255.255", 443))
             with pytest.raises(NotSent, match="ConnectionRefusedError"):
                 await scan(omipay, "A-2")
     assert gateway.numbers == ["A-1"]
@@ -207,12 +207,12 @@ async def test_the_last_address_is_waited_for_when_the_others_failed(monkeypatch
     """However late they did."""
     failed, go, last = asyncio.Event(), asyncio.Event(), socket.socket()
 
-    async def connected(address: Address) -> socket.socket:
+    async def connected(address: Address) -> tuple[socket.socket, Address]:
         if address.sockaddr[1] == 1:
             await failed.wait()
             raise ConnectionRefusedError
         await go.wait()
-        return last
+        return last, address
 
     monkeypatch.setattr(network, "_connected", connected)
     monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
@@ -231,9 +231,9 @@ async def test_of_two_addresses_that_connect_at_once_one_is_closed(monkeypatch: 
     go, sockets = asyncio.Event(), [socket.socket() for _ in range(2)]
     waiting = list(sockets)
 
-    async def connected(_: Address) -> socket.socket:
+    async def connected(address: Address) -> tuple[socket.socket, Address]:
         await go.wait()
-        return waiting.pop()
+        return waiting.pop(), address
 
     monkeypatch.setattr(network, "_connected", connected)
     monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
@@ -251,11 +251,11 @@ async def test_an_address_that_fails_as_another_connects_is_not_reported(monkeyp
     """There is a connection, so nothing went wrong."""
     go, sock, complaints = asyncio.Event(), socket.socket(), list[dict[str, Any]]()
 
-    async def connected(address: Address) -> socket.socket:
+    async def connected(address: Address) -> tuple[socket.socket, Address]:
         await go.wait()
         if address.sockaddr[1] == 1:
             raise ConnectionRefusedError
-        return sock
+        return sock, address
 
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     monkeypatch.setattr(network, "_connected", connected)
