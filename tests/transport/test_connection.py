@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -49,6 +50,23 @@ async def connected(network: Network, listener: socket.socket) -> tuple[Connecti
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     connection = await network.connect(httpx.URL(url))
     return connection, listener.accept()[0]
+
+
+async def test_a_program_may_have_more_than_1024_open_files(network: Network, listener: socket.socket) -> None:
+    """``select`` cannot be asked about files with larger numbers."""
+    resource = pytest.importorskip("resource", reason="Windows limits the number of files in another way")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as until_end:
+        until_end.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+        for _ in range(1100):
+            until_end.callback(os.close, os.dup(listener.fileno()))
+        connection, peer = await connected(network, listener)
+        assert connection.is_usable()
+        peer.send(b"x")
+        await until(lambda: not connection.is_usable(), "the byte to arrive")
+        connection.abort()
+        peer.close()
 
 
 async def test_a_reset_that_lies_in_the_socket_is_seen(network: Network, listener: socket.socket) -> None:
