@@ -130,6 +130,13 @@ async def test_an_order_that_is_known_already_resolves_no_other_call(books: Book
     assert [row[0] for row in await outcomes(books)] == ["UNKNOWN", "DONE"]
 
 
+async def test_an_order_does_not_resolve_a_call_that_made_another_one(books: Books) -> None:
+    """Its reply was not believed, but named its order, which may be paid as well."""
+    await books.closing(entry(outcome=UNKNOWN, order_no="TR9"))
+    await books.confirmed(M, order("TR1"))
+    assert [row[:2] for row in await outcomes(books)] == [("UNKNOWN", "TR9")]
+
+
 async def test_an_order_that_is_confirmed_before_its_reply_resolves_the_call_under_way(books: Books) -> None:
     """The notification overtook the reply. An earlier call under the same number is still unknown."""
     await books.closing(entry(outcome=UNKNOWN))
