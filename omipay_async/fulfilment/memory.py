@@ -98,8 +98,7 @@ class MemoryBackend:
         with self._lock:
             now = self._clock.monotonic()
             self._forget_expired(now)
-            self._notes[key] = (now + NOTES_KEPT_S, text)
-            self._notes.move_to_end(key)
+            remember(self._notes, key, text, now=now)
 
     async def noted(self, key: str) -> str | None:
         """The text that is remembered under ``key``, None if there is none."""
@@ -133,6 +132,13 @@ class MemoryBackend:
     def _forget_expired(self, now: float) -> None:
         for entries in (self._held, self._done, self._notes):
             forget_expired(entries, now)
+
+
+def remember(entries: OrderedDict[str, Any], key: str, *kept: object, now: float) -> None:
+    """Keep a note under ``key`` for a quarter of an hour from ``now``, and remove those that have expired."""
+    forget_expired(entries, now)
+    entries[key] = (now + NOTES_KEPT_S, *kept)
+    entries.move_to_end(key)
 
 
 def forget_expired(entries: OrderedDict[str, Any], now: float) -> None:

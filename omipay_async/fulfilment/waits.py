@@ -19,8 +19,7 @@ from omipay_async.log import logger, order_fields
 from omipay_async.models import Order
 from omipay_async.text import bare, printable
 
-from .backends import NOTES_KEPT_S
-from .memory import forget_expired
+from .memory import remember
 from .notes import NOTE_KIND
 
 if TYPE_CHECKING:
@@ -66,10 +65,7 @@ class Waits:
                 )
             return
         number = bare(number)
-        now = self._clock.monotonic()
-        forget_expired(self._remembered, now)
-        self._remembered[number] = (now + NOTES_KEPT_S, order)
-        self._remembered.move_to_end(number)
+        remember(self._remembered, number, order, now=self._clock.monotonic())
         self._wake(number)
 
     def _wake(self, out_order_no: str) -> None:

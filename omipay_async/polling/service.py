@@ -14,8 +14,7 @@ from omipay_async.calls import outcomes
 from omipay_async.codes import Safety
 from omipay_async.errors import OmipayError, PaymentFailed, RefundFailed
 from omipay_async.events import Event
-from omipay_async.fulfilment.backends import NOTES_KEPT_S
-from omipay_async.fulfilment.memory import forget_expired
+from omipay_async.fulfilment.memory import forget_expired, remember
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
 from omipay_async.protocol.expectation import ORDER_FIELDS, REFUND_FIELDS, expectation, number_of
@@ -135,10 +134,7 @@ class PollingService:
         self._poller.wake(self.orders, order_no)
 
     def _remember(self, order_no: str) -> None:
-        now = self._clock.monotonic()
-        forget_expired(self._confirmed, now)
-        self._confirmed[order_no] = (now + NOTES_KEPT_S,)
-        self._confirmed.move_to_end(order_no)
+        remember(self._confirmed, order_no, now=self._clock.monotonic())
 
     def _is_confirmed(self, order_no: str) -> bool:
         forget_expired(self._confirmed, self._clock.monotonic())
