@@ -30,6 +30,7 @@ from omipay_async.errors import (
 )
 from omipay_async.language import sentence
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, parse_http_date
+from omipay_async.protocol.reply import Received
 from omipay_async.transport.evidence import meaning, system_error
 from omipay_async.transport.network import addresses_of, open_socket
 from omipay_async.transport.proxies import Proxies
@@ -222,8 +223,7 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
         reply = await http.head(base_url, timeout=_TIMEOUT_S)
     except httpx.HTTPError:
         return Finding(_CLOCK, None, sentence("not known: the gateway did not answer"))
-    dates = dict.fromkeys(reply.headers.get_list("date"))  # two equal ones are one, as in the reply to a call
-    date_ms = parse_http_date(", ".join(dates))
+    date_ms = parse_http_date(Received.of(reply.status_code, reply.headers.raw, b"").date)
     if date_ms is None:
         return Finding(_CLOCK, None, sentence("not known: the reply has no Date header"))
     offset_s = (date_ms + HALF_A_SECOND_MS - (began + clock.time_ms()) / 2) / 1000
