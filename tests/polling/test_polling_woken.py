@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import pytest
+
 from omipay_async import BackendError, Order, PollTimeout
 from tests.support.scripted_gateway import Gateway, Held, begin, notification, order, outcome
 from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
@@ -104,43 +106,49 @@ async def test_a_forged_notification_wakes_no_poll(clock: ManualClock, gateway: 
     assert isinstance(await outcome(poll), PollTimeout)
 
 
-async def test_a_notification_in_another_process_ends_the_wait(
+@pytest.fixture
+async def processes(
     clock: ManualClock, gateway: Gateway, channel: Channel
+) -> AsyncIterator[tuple[AsyncOmipay, AsyncOmipay]]:
+    """The sessions of two processes, for which the backend is one."""
+    async with (
+        gateway.session(backend=SharedBackend(channel, clock)) as here,
+        gateway.session(backend=SharedBackend(channel, clock)) as there,
+    ):
+        yield here, there
+
+
+async def test_a_notification_in_another_process_ends_the_wait(
+    clock: ManualClock, gateway: Gateway, channel: Channel, processes: tuple[AsyncOmipay, AsyncOmipay]
 ) -> None:
     """Through a shared backend: the poll asks the gateway at once, and no other poll does."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
-    async with (
-        gateway.session(backend=SharedBackend(channel, clock)) as here,
-        gateway.session(backend=SharedBackend(channel, clock)) as there,
-    ):
-        poll = await begin(clock, here.poll_until_paid("TR1", first_wait=1, interval=50))
-        other = await begin(clock, here.poll_until_paid("TR2"))
-        await clock.advance(3)
-        await there.confirm_notification(notification(clock))
-        await clock.advance(0)
-        assert (await outcome(poll)).is_paid
-        assert gateway.times("TR1") == [1, 3, 3]
-        assert gateway.times("TR2") == []
-        assert len(channel.subscriptions) == 1
-        other.cancel()
+    here, there = processes
+    poll = await begin(clock, here.poll_until_paid("TR1", first_wait=1, interval=50))
+    other = await begin(clock, here.poll_until_paid("TR2"))
+    await clock.advance(3)
+    await there.confirm_notification(notification(clock))
+    await clock.advance(0)
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("TR1") == [1, 3, 3]
+    assert gateway.times("TR2") == []
+    assert len(channel.subscriptions) == 1
+    other.cancel()
 
 
 async def test_a_poll_that_begins_after_a_notification_in_another_process_asks_at_once(
-    clock: ManualClock, gateway: Gateway, channel: Channel
+    clock: ManualClock, gateway: Gateway, processes: tuple[AsyncOmipay, AsyncOmipay]
 ) -> None:
     """As between two requests of a browser that waits for its order: the session listens since its first poll."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
-    async with (
-        gateway.session(backend=SharedBackend(channel, clock)) as here,
-        gateway.session(backend=SharedBackend(channel, clock)) as there,
-    ):
-        poll = await begin(clock, here.poll_until_paid("TR1", first_wait=0))
-        poll.cancel()
-        await clock.advance(1)
-        await there.confirm_notification(notification(clock))
-        await clock.advance(1)
-        assert (await outcome(await begin(clock, here.poll_until_paid("TR1")))).is_paid
-        assert gateway.times("TR1") == [0, 1, 2]
+    here, there = processes
+    poll = await begin(clock, here.poll_until_paid("TR1", first_wait=0))
+    poll.cancel()
+    await clock.advance(1)
+    await there.confirm_notification(notification(clock))
+    await clock.advance(1)
+    assert (await outcome(await begin(clock, here.poll_until_paid("TR1")))).is_paid
+    assert gateway.times("TR1") == [0, 1, 2]
 
 
 async def test_a_wake_during_a_question_asks_once_more(
